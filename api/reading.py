@@ -71,9 +71,21 @@ def json_fields(fields: Set[str], help_text: str, optional: Set[str] = frozenset
     return body
 
 
+def argument(name: str) -> str | None:
+    """The text of an argument in the query; None if it is not there.
+
+    Raises:
+        InputError: it is there twice. Readers differ in which one counts, so a proxy may have checked the other.
+    """
+    texts = request.args.getlist(name)
+    if len(texts) > 1:
+        raise InputError("bad_argument", f"{name} must not be in the query twice.", field=name)
+    return texts[0] if texts else None
+
+
 def number_argument(name: str, default: int, low: int, high: int) -> int:
     """A whole number from the query, from `low` to `high`. Raises: InputError."""
-    text = request.args.get(name)
+    text = argument(name)
     if text is None:
         return default
     if not _NUMBER.fullmatch(text) or not low <= int(text) <= high:
@@ -83,7 +95,7 @@ def number_argument(name: str, default: int, low: int, high: int) -> int:
 
 def choice_argument(name: str, choices: Sequence[Choice]) -> Choice:
     """One of `choices` from the query; the first if the query has none. Raises: InputError."""
-    text = request.args.get(name)
+    text = argument(name)
     if text is None:
         return choices[0]
     for choice in choices:
@@ -94,7 +106,7 @@ def choice_argument(name: str, choices: Sequence[Choice]) -> Choice:
 
 def seconds_argument(name: str, default: float, high: float) -> float:
     """Seconds from the query, from 0 to `high`. Raises: InputError."""
-    text = request.args.get(name)
+    text = argument(name)
     if text is None:
         return default
     if not _SECONDS.fullmatch(text) or float(text) > high:

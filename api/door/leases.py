@@ -270,6 +270,8 @@ def _wait(query: bytes) -> float:
     given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("wait")
     if given is None:
         return 0.0
+    if len(given) > 1:
+        raise InputError("bad_argument", "wait must not be in the query twice.", field="wait")
     if not _SECONDS.fullmatch(given[0]) or float(given[0]) > _MAX_WAIT:
         raise InputError("bad_argument", f"wait must be seconds from 0 to {_MAX_WAIT:g}.", field="wait")
     return float(given[0])

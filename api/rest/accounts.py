@@ -1,10 +1,11 @@
 """Single accounts, and the whole stored ledger page by page, to be compared with a replay of the blocks."""
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import current_node
 from api.errors import HttpRefusal
+from api.reading import argument, choice_argument
 from services.audit.samples import shown
 from shared.addresses import parse_address
 from shared.amounts import format_amount
@@ -66,9 +67,8 @@ def ledger() -> ResponseReturnValue:
           json: LedgerPage
     """
     chain = current_node().chain
-    kind, cursor = request.args.get("kind", "accounts"), request.args.get("cursor", "0")
-    if kind not in ("accounts", "allowances"):
-        raise HttpRefusal(400, "bad_argument", "kind is accounts or allowances.")
+    kind, cursor = choice_argument("kind", ("accounts", "allowances")), argument("cursor")
+    cursor = "0" if cursor is None else cursor
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 20 and int(cursor) <= _MAX_CURSOR):
         raise HttpRefusal(400, "bad_argument", "cursor is 0, or next of the page before.")
     tip = chain.tip().hash

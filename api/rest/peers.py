@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flask import Blueprint, jsonify, request
+from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from api.access import budget, current_node, doorkeeper
 from api.errors import HttpRefusal, problem
-from api.reading import MAX_PAGE, MAX_WAIT, json_body, number_argument, seconds_argument
+from api.reading import MAX_PAGE, MAX_WAIT, argument, json_body, number_argument, seconds_argument
 from api.representations import first_blocks
 from api.serving.budget import Kind, reserve
 from services.errors import NoSuchHost, PeerFailed, PeerLied
@@ -192,7 +192,7 @@ def headers() -> ResponseReturnValue:
     node = current_node()
     if not node.rules.headers_alone:
         raise HttpRefusal(404, "no_headers", "Under this chain's rules, a hash covers the whole block: ask /chain.")
-    text = request.args.get("locator", "")
+    text = argument("locator") or ""
     names = text.split(",") if text else []
     if len(names) > _MAX_LOCATOR or not all(is_hash(item) for item in names):
         raise InputError(

@@ -125,6 +125,18 @@ def bad_http() -> Iterator[Bad]:
         yield Bad(f"{path}{value}", 400, "bad_argument", "GET", path + value)
     for value in ("", "-1", "x", "61", "1e1", "nan", "inf", "%EF%BC%91", "1.", "60.001", "9" * 400):
         yield Bad(f"wait {value[:20]!r}", 400, "bad_argument", "POST", f"/mine?wait={value}", field="wait")
+    for method, path, name, value in (
+        ("GET", "/chain", "limit", "1"),
+        ("GET", "/chain", "from", "1"),
+        ("GET", "/blocks", "before", "2"),
+        ("GET", "/mempool", "offset", "0"),
+        ("GET", "/ledger", "kind", "accounts"),
+        ("GET", "/ledger", "cursor", "0"),
+        ("GET", "/headers", "locator", "0" * 64),
+        ("POST", "/mine", "wait", "0"),
+    ):
+        twice = f"{path}?{name}={value}&{name}={value}"
+        yield Bad(f"{path} {name} twice", 400, "bad_argument", method, twice, field=name)
 
     for method, path in (
         ("PUT", "/status"),

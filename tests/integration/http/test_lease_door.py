@@ -222,6 +222,7 @@ def test_both_ways_of_the_api_answer_alike(miners: Miners, connection: Connectio
     assert both("/leases?wait=0.5", {"name": "both", "rate": 1}, differs=True) == 200
     assert both(report, {"shares": [], "hashes": 1}) == 200
     assert both("/leases?wait=x", {"name": "both", "rate": 1}) == 400
+    assert both("/leases?wait=0&wait=0", {"name": "both", "rate": 1}) == 400
     assert both("/leases", {"name": "", "rate": 1}) == 400
     assert both("/leases", {"name": "both"}) == 422
     assert both("/leases", {"name": "both", "rate": 1}, Authorization="Bearer nobody") == 401

@@ -237,7 +237,7 @@ def test_where_too_many_wait_the_answer_comes_at_once(client: Client, voucher: d
     assert time.monotonic() - began < 20
 
 
-@pytest.mark.parametrize("wait", ["-1", "61", "x", "", "1e3", "nan"])
+@pytest.mark.parametrize("wait", ["-1", "61", "x", "", "1e3", "nan", "0&wait=0"])
 def test_bad_waits(client: Client, voucher: dict[str, str], wait: str) -> None:
     answer = client.post(f"/leases?wait={wait}", {"name": "a", "rate": 1}, **voucher)
     answer.refused(400, "bad_argument")
