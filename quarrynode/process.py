@@ -50,7 +50,6 @@ class Command:
         self._data_dir = data_dir
         self._environment = dict(environment)
         self._process: subprocess.Popen[str] | None = None
-        self._temporary: str | None = None
         self._errors: IO[bytes] | None = None
         self._owner = 0  # pid of the process that started it
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()  # the first that it wrote
@@ -98,8 +97,6 @@ class Command:
         self._process = None
         try:
             self._end(process)
-            if process.returncode < 0:
-                self._end_what_is_left()
             if process.returncode > 0:
                 raise NodeFailed(f"{self._shown()} ended with exit code {process.returncode}.", self.said())
         finally:
@@ -127,7 +124,7 @@ class Command:
             )
         data_dir = self._data_dir
         if data_dir is None:
-            data_dir = self._temporary = self._stack.enter_context(_TemporaryDirectory())
+            data_dir = self._stack.enter_context(_TemporaryDirectory())
         self._errors = self._stack.enter_context(tempfile.TemporaryFile())
         try:
             process = subprocess.Popen(
@@ -142,6 +139,8 @@ class Command:
         except OSError as error:
             raise NodeFailed(f"The command {program} cannot be started: {error.strerror}.") from None
         self._process, self._owner = process, os.getpid()
+        if self._data_dir is None:  # in a directory of the caller's, the next start of a node there ends it
+            self._stack.callback(self._end_what_is_left, process, str(data_dir))
         atexit.register(self._at_exit)
         assert process.stdout is not None
         self._lines = queue.SimpleQueue()
@@ -184,14 +183,12 @@ class Command:
             process.wait()
             raise
 
-    def _end_what_is_left(self) -> None:
-        """Have Valkey end, which goes on when `quarry up` is killed. In a directory that is not ours, the next start of
-        a node there ends it.
-        """
-        if self._temporary is not None:
+    def _end_what_is_left(self, process: subprocess.Popen[str], data_dir: str) -> None:
+        """Have Valkey end, which goes on when `quarry up` is killed."""
+        if process.returncode is not None and process.returncode < 0:
             with contextlib.suppress(OSError, subprocess.SubprocessError):
                 subprocess.run(
-                    [*self._command, "reset", "--yes", "--data-dir", self._temporary],
+                    [*self._command, "reset", "--yes", "--data-dir", data_dir],
                     env=self._variables(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -67,6 +67,24 @@ def test_a_command_that_does_not_end_is_killed(fake: Fake, monkeypatch: pytest.M
     assert pid is not None and not alive(pid)
 
 
+def test_an_interrupt_while_it_ends_leaves_nothing(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = fake.node("stubborn").start()
+    commands: list[list[str]] = []
+    wait, interrupts = subprocess.Popen.wait, [KeyboardInterrupt()]
+
+    def interrupted(self: "subprocess.Popen[str]", timeout: float | None = None) -> int:
+        if interrupts:
+            raise interrupts.pop()
+        return wait(self, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    with pytest.raises(KeyboardInterrupt):
+        node.stop()
+    assert [command[-4:-1] for command in commands] == [["reset", "--yes", "--data-dir"]]
+    assert not alive(fake.log()["pid"])
+
+
 def test_much_output_holds_nothing_up(fake: Fake) -> None:
     with fake.node("noisy") as node:
         eventually(lambda: node.status()["height"] == 99, what="the end of the output")
